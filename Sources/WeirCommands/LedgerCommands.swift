@@ -80,13 +80,18 @@ package enum LedgerCommands {
   private static func foot(_ fold: LedgerFold) -> String {
     let t = fold.counts
     return
-      "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined\(blank(t))"
+      "total  in \(t.input) = \(t.accepted) accepted + \(t.duplicate) duplicate + \(t.filtered) filtered + \(t.quarantined) quarantined\(blank(t))\(rescued(t))"
       + KindsText.lines(fold.kinds).map { "\n  \($0)" }.joined()
   }
 
   /// Blank lines are in no sum.
   private static func blank(_ counts: BucketCounts) -> String {
     counts.blankLines == 0 ? "" : ", and \(counts.blankLines) blank lines"
+  }
+
+  /// They are among the accepted.
+  private static func rescued(_ counts: BucketCounts) -> String {
+    counts.rescued == 0 ? "" : "; \(counts.rescued) of the accepted have members that no field reads"
   }
 
   /// - Returns: 0; 1 when something is damaged; 2 when something could not be looked at.

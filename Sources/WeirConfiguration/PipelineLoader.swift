@@ -200,6 +200,7 @@ package final class PipelineLoader {
     let coerces = members["coerce"].map { truth($0, "record.coerce") }
     if let coerces { builder.coerces(coerces, at: members["coerce"]?.span) }
     loadFields(list, coerces: coerces ?? false, coerceSpan: members["coerce"]?.span)
+    loadUnknownFields(members)
     if let route { loadRoute(route, coercionOfAll(coerces ?? false, members["coerce"]?.span)) }
     let keys = members["key"].map(loadKey) ?? []
     let time = members["time"].flatMap(loadTime)
@@ -224,6 +225,12 @@ package final class PipelineLoader {
     let fields = reader.texts(list, "record.key.first_of")
     builder.key(firstOf: fields, at: list.span)
     return fields
+  }
+
+  private func loadUnknownFields(_ members: [String: Node]) {
+    guard let node = members["unknown_fields"] else { return }
+    let choice = reader.choice(node, "record.unknown_fields", RecordSpec.UnknownFields.allCases.map(\.rawValue))
+    if choice == RecordSpec.UnknownFields.rescue.rawValue { builder.rescue(at: node.span) }
   }
 
   /// Envelopes, and records that have no value.

@@ -62,6 +62,8 @@ public struct BucketCounts: Hashable, Sendable, Codable {
   public var quarantined: Int64 = 0
   /// Lines of a plain capture that are blank, and so no records: in no sum.
   public var blankLines: Int64 = 0
+  /// Accepted records with members that no field reads, where the plan keeps them.
+  public var rescued: Int64 = 0
 
   public init() {}
 
@@ -73,6 +75,7 @@ public struct BucketCounts: Hashable, Sendable, Codable {
     a.filtered = a.filtered.saturatingSum(b.filtered)
     a.quarantined = a.quarantined.saturatingSum(b.quarantined)
     a.blankLines = a.blankLines.saturatingSum(b.blankLines)
+    a.rescued = a.rescued.saturatingSum(b.rescued)
   }
 }
 

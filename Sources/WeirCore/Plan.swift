@@ -83,7 +83,13 @@ public struct RecordSpec: Sendable, Hashable, Codable {
     case connect
   }
 
+  /// What becomes of members that no field reads. Not in the plan, whose field ``Field/rescued`` says it.
+  public enum UnknownFields: String, Sendable, Hashable, Codable, CaseIterable { case ignore, rescue }
+
   public enum Tombstones: String, Sendable, Hashable, Codable, CaseIterable { case quarantine, drop }
+
+  /// The place of ``Field/rescued``; nil: what no field reads is not kept.
+  public var rescued: Int? { fields.firstIndex { $0.encoding == .rescued } }
 
   /// All fields of the key, in their order.
   public var keys: [Int] { (key.map { [$0] } ?? []) + (otherKeys ?? []) }

@@ -93,6 +93,8 @@ public enum FieldEncoding: String, Hashable, Sendable, Codable {
   case nanoseconds
   /// A string that is any JSON value's text, as it is written in the record.
   case json
+  /// A string that is a JSON object: what no other field reads, see ``Field/rescued``.
+  case rescued
 }
 
 /// How a field's values are read from text.
@@ -134,6 +136,12 @@ public struct Field: Hashable, Sendable, Codable {
     self.encoding = encoding
     self.required = required
   }
+
+  /// What a record has and no other field reads, as the text of a JSON object; null where there is nothing.
+  ///
+  /// A member within a member that fields are below keeps the names above it; a list that fields are below is kept whole if it has anything
+  /// else. Values are as the record writes them.
+  public static let rescued = Field(name: "_rescued", type: .string, encoding: .rescued)
 
   /// The way to it, also where it is just its name.
   public var steps: [PathStep] { path ?? [.name(name)] }

@@ -5,7 +5,8 @@ enum Metric: CaseIterable {
     logLinesSuppressed, catalogTables, catalogFailures, lookupLooks, lookupEntry
   case lag, pipelineLag, surveyAge, timeToDataLoss, lostPositions, watermarkTime, watermarkLag, pipelineWatermark, pipelineIdleLanes
   case recordsIn, bytesIn, checkpointAge, stateBytes, dedupEntries, windowsOpen, busy, backpressured, idle
-  case recordsCommitted, recordsOfKinds, recordsQuarantined, recordsLate, rowsOut, bytesOut, windowsClosed, valuesOutOfRange, fileBytes
+  case recordsCommitted, recordsOfKinds, recordsQuarantined, recordsRescued, recordsLate, rowsOut, bytesOut, windowsClosed, valuesOutOfRange
+  case fileBytes
   case ledgerNumber, ledgerEntries, epochBytes, epochAge, cuts, flushes, commits, commitConflicts, commitsAmbiguous, commitsFenced
   case stateFlushes, stateOversizeRows, latency, memoryBudget, memoryPeak, memoryHeld
   case processMemory, processCPU, processFiles, processStart
@@ -191,6 +192,10 @@ enum Metric: CaseIterable {
       Row(
         "records_quarantined_total", .counter, .records, old: "dlq_total", labels: ["stage"],
         help: "Quarantined records, by the stage that rejected them.")
+    case .recordsRescued:
+      Row(
+        "records_rescued_total", .counter, .records, old: nil, labels: [],
+        help: "Of a pipeline with unknown_fields: rescue: accepted records with members that no field reads.")
     case .recordsLate:
       Row(
         "records_late_total", .counter, .records, old: nil, labels: ["table"],

@@ -186,6 +186,8 @@ struct WorkerMetrics {
     for (reason, count) in [("duplicate", totals.duplicate), ("filtered", totals.filtered), ("dlq", totals.quarantined), ("late", late)] {
       out.sample(count, [("reason", reason)])
     }
+    out.family(.recordsRescued)
+    out.sample(totals.rescued)
     out.family(.recordsLate)
     for (table, count) in totals.late.sorted(by: { $0.key < $1.key }) { out.sample(count, [("table", table)]) }
     out.family(.recordsQuarantined)

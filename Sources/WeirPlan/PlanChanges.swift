@@ -225,6 +225,7 @@ private indirect enum Part: Equatable {
       switch field.encoding {
       case .natural: ""
       case .json: " of json"
+      case .rescued: " of what no other field reads"
       case .seconds: "_s"
       case .milliseconds: "_ms"
       case .microseconds: "_us"

@@ -192,12 +192,14 @@ extension Hash128 {
 
 extension BucketCounts {
   var json: JSONValue {
-    let members: [JSONValue.Member] = [
+    var members: [JSONValue.Member] = [
       .init("in", .int(input)), .init("accepted", .int(accepted)), .init("duplicate", .int(duplicate)), .init("filtered", .int(filtered)),
       .init("quarantined", .int(quarantined)),
     ]
     // Left out where there are none, as in entries from before they were counted.
-    return .object(blankLines == 0 ? members : members + [.init("blankLines", .int(blankLines))])
+    if blankLines > 0 { members.append(.init("blankLines", .int(blankLines))) }
+    if rescued > 0 { members.append(.init("rescued", .int(rescued))) }
+    return .object(members)
   }
 
   init(json: JSONValue) throws(WeirError) {
@@ -207,6 +209,7 @@ extension BucketCounts {
     filtered = try json.requiredCount("filtered")
     quarantined = try json.requiredCount("quarantined")
     if json["blankLines"] != nil { blankLines = try json.requiredCount("blankLines") }
+    if json["rescued"] != nil { rescued = try json.requiredCount("rescued") }
     guard try json.requiredCount("in") == input else {
       throw WeirError.corruptLedger("the buckets of a lane do not add up to the records that went in")
     }

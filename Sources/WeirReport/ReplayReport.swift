@@ -134,6 +134,7 @@ package final class ReplayReport: Sendable {
     if !progress.rejected.isEmpty { console.data(progress.rejected.text(indent: "    ")) }
     for line in KindsText.lines(fold.kinds) { console.data("  \(line)") }
     if totals.blankLines > 0 { console.data("blank lines  \(Human.count(totals.blankLines)), skipped: they are not records") }
+    if let line = ReplayReport.rescued(totals.rescued) { console.data(line) }
     if let line = OutOfRangeText.line(fold) { console.data(line) }
     if progress.uncounted > 0 {
       console.talk(
@@ -185,6 +186,14 @@ package final class ReplayReport: Sendable {
   }
   private static let exitCodeTooMuchRejected: Int32 = 3
 
+  private static func rescued(_ count: Int64) -> String? {
+    switch count {
+    case 0: nil
+    case 1: "rescued      1 accepted record has members that no field reads: see _rescued"
+    default: "rescued      \(Human.count(count)) accepted records have members that no field reads: see _rescued"
+    }
+  }
+
   private func summary(
     _ end: WorkerEnd, _ progress: WorkerProgress, _ fold: LedgerFold, _ tables: [TableTotals], _ seconds: Double,
     _ latency: LatencyMeter.Summary?
@@ -193,7 +202,8 @@ package final class ReplayReport: Sendable {
     return .members([
       "event": .string("done"), "end": .string("\(end)"), "records": .int(progress.records), "in": .int(totals.input),
       "accepted": .int(totals.accepted), "duplicate": .int(totals.duplicate), "filtered": .int(totals.filtered),
-      "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "reasons": progress.rejected.json,
+      "quarantined": .int(totals.quarantined), "blank_lines": .int(totals.blankLines), "rescued": .int(totals.rescued),
+      "reasons": progress.rejected.json,
       "kinds": fold.kinds.json,
       "out_of_range": OutOfRangeText.json(fold),
       "epochs": .int(progress.entries),

@@ -208,7 +208,7 @@ package final class RunReport: Sendable {
           [.init("event", .string("done"))] + RunReport.members(progress) + [
             .init("in", .int(totals.input)), .init("accepted", .int(totals.accepted)),
             .init("duplicate", .int(totals.duplicate)), .init("filtered", .int(totals.filtered)),
-            .init("quarantined", .int(totals.quarantined)), .init("reasons", rejected.json),
+            .init("quarantined", .int(totals.quarantined)), .init("rescued", .int(totals.rescued)), .init("reasons", rejected.json),
             .init("kinds", (fold?.kinds ?? [:]).json),
             .init("out_of_range", fold.map(OutOfRangeText.json) ?? .members([:])),
             .init("seconds", .number(Human.fixed(seconds, 3))),

@@ -61,6 +61,9 @@ extension KeyTable {
           "blank_lines", .choice(RecordSpec.BlankLines.allCases.map(\.rawValue)), "What becomes of blank lines of a capture.",
           default: "skip"),
         Key("coerce", .truth, "Reads numbers, truth values and times of all fields from text.", default: "false"),
+        Key(
+          "unknown_fields", .choice(RecordSpec.UnknownFields.allCases.map(\.rawValue)),
+          "What becomes of members that no field reads: rescue keeps them in the column _rescued.", default: "ignore"),
         Key("framing", .table(framing), "Where records are within an outer record."),
         Key(
           "envelope", .choice(RecordSpec.Envelope.allCases.map(\.rawValue)),

@@ -187,6 +187,7 @@ struct DeltaFollower: TableFollower {
       .init("completeThrough", through),
     ]
     if counts.blankLines > 0 { members.append(.init("blankLines", .int(counts.blankLines))) }
+    if counts.rescued > 0 { members.append(.init("rescued", .int(counts.rescued))) }
     if !commit.kinds.isEmpty { members.append(.init("kinds", commit.kinds.json)) }
     if followed.windows != nil { members.append(.init("windows", commit.windows.json)) }
     return .object(members)

@@ -3,10 +3,13 @@ import WeirCore
 /// The buckets of each kind of record (law 4): together they are those of all records. Only of plans that have several kinds.
 struct KindCounts {
   private let names: [String]
+  /// The field of what no other field reads; nil: it is not kept.
+  private let rescued: Int?
   /// By number of the kind; those of records of no kind last.
   private var counts: [BucketCounts]
 
-  init(_ route: RouteSpec) {
+  init(_ route: RouteSpec, rescued: Int?) {
+    self.rescued = rescued
     names = route.kinds.map(\.name) + [RouteSpec.noKind]
     counts = .init(repeating: BucketCounts(), count: names.count)
   }
@@ -38,6 +41,7 @@ struct KindCounts {
         let kind = number(kinds[Int(row)])
         counts[kind].duplicate -= 1
         counts[kind].accepted += 1
+        if let rescued, block.decoded.columns[rescued].isValid(Int(row)) { counts[kind].rescued += 1 }
       }
     }
   }

@@ -22,6 +22,8 @@ package final class LaneState {
 
   private var counts = BucketCounts()
   private var kinds: KindCounts?
+  /// The field of what no other field reads; nil: it is not kept.
+  private let rescued: Int?
   private var windowCounts: [WindowCounts]
   private var all: [RowChunk] = []
   private var accepted: [RowChunk] = []
@@ -53,7 +55,9 @@ package final class LaneState {
     dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
     (windows, keyed) = compiled.stores { $0.isFinishedInLane }
     self.scratch = scratch
-    kinds = compiled.plan.record.route.map { KindCounts($0) }
+    let rescued = compiled.plan.record.rescued
+    kinds = compiled.plan.record.route.map { KindCounts($0, rescued: rescued) }
+    self.rescued = rescued
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
     tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
@@ -65,7 +69,9 @@ package final class LaneState {
     dedup = compiled.plan.dedup.map { DedupIndex(withinMicroseconds: $0.withinMicroseconds) }
     windows = zip(compiled.aggregates, other.windows).map { $0.isFinishedInLane ? $1 : nil }
     keyed = zip(compiled.aggregates, other.keyed).map { $0.isFinishedInLane ? $1 : nil }
-    kinds = compiled.plan.record.route.map { KindCounts($0) }
+    let rescued = compiled.plan.record.rescued
+    kinds = compiled.plan.record.route.map { KindCounts($0, rescued: rescued) }
+    self.rescued = rescued
     windowCounts = [WindowCounts](repeating: .init(), count: compiled.goldCount)
     late = [LateRows?](repeating: nil, count: compiled.goldCount)
     tableRows = [[RowChunk]](repeating: [], count: compiled.rowTables.count)
@@ -93,6 +99,7 @@ package final class LaneState {
         guard count > 0 else { return }
         counts.accepted += Int64(count)
         let passed = UnsafeBufferPointer(rebasing: passed[..<count])
+        if let rescued { counts.rescued += Int64(next.count(of: passed, with: rescued)) }
         next.accept(passed, lane: number)
         take(next, passed)
       }

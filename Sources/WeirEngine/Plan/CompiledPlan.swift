@@ -141,7 +141,8 @@ package struct CompiledPlan: Sendable {
   private static func fieldsRead(_ plan: Plan, _ inputsRead: [Bool]) -> [Bool] {
     var isRead = [Bool](repeating: false, count: plan.record.fields.count)
     for field in plan.record.keys + (plan.dedup?.ids ?? []) { isRead[field] = true }
-    if let field = plan.record.time?.field { isRead[field] = true }
+    // Records with something in it are counted.
+    for field in [plan.record.time?.field, plan.record.rescued].compactMap(\.self) { isRead[field] = true }
     for (input, reads) in zip(plan.inputs, inputsRead) where reads {
       switch input.origin {
       case .field(let field): isRead[field] = true

@@ -99,6 +99,17 @@ final class DealtBlocks: @unchecked Sendable {
     return (blocks[number], row - firstRows[number])
   }
 
+  /// How many of some rows have a value of a field.
+  /// - Parameter places: ascending.
+  func count(of places: UnsafeBufferPointer<UInt32>, with field: Int) -> Int {
+    var count = 0
+    forEachBlock(of: places.lazy.map { UInt32(self.deal.row(Int($0))) }) { block, rows in
+      let column = block.decoded.columns[field]
+      count += rows.reduce(0) { $0 + (column.isValid(Int($1)) ? 1 : 0) }
+    }
+    return count
+  }
+
   /// Calls `body` with each block that has some of `rows` (numbers of all blocks, ascending), and which of its own they are.
   func forEachBlock(of rows: some RandomAccessCollection<UInt32>, _ body: (PreparedBlock, [UInt32]) -> Void) {
     guard blocks.count > 1 else { return body(blocks[0], Array(rows)) }

@@ -19,6 +19,8 @@ package final class LiveMeter: Sendable {
     package var duplicate: Int64 = 0
     package var filtered: Int64 = 0
     package var quarantined: Int64 = 0
+    /// Accepted records with members that no field reads, where the plan keeps them.
+    package var rescued: Int64 = 0
     /// The same of each kind of record, where there are several.
     package var kinds: [String: BucketCounts] = [:]
     /// Rows of windows that were closed already, by gold table.
@@ -321,6 +323,7 @@ extension LiveMeter.Totals {
     duplicate += epoch.counts.duplicate
     filtered += epoch.counts.filtered
     quarantined += epoch.counts.quarantined
+    rescued += epoch.counts.rescued
     for (kind, counts) in epoch.kinds { kinds[kind, default: BucketCounts()] += counts }
     for (number, counts) in epoch.windowCounts.enumerated() where counts.late > 0 {
       late[plan.path(of: .gold(number)), default: 0] += counts.late

@@ -205,7 +205,7 @@ private struct MissingField {
   private func declared(_ path: [PathStep]) -> String {
     let unit =
       switch field.encoding {
-      case .natural, .json: ""
+      case .natural, .json, .rescued: ""
       case .seconds: "_s"
       case .milliseconds: "_ms"
       case .microseconds: "_us"

@@ -70,7 +70,7 @@ struct FieldSink {
     stored = Kind(field.type)
     kind = field.isCoerced ? .coerced : field.encoding == .json ? .json : stored
     switch field.encoding {
-    case .natural, .json: unit = 0
+    case .natural, .json, .rescued: unit = 0
     case .seconds: unit = 1_000_000
     case .milliseconds: unit = 1000
     case .microseconds, .nanoseconds: unit = 1
@@ -315,6 +315,14 @@ struct FieldSink {
     let arena = rest.arena ?? Arena()
     rest.arena = arena
     put(arena.copy(text), row)
+  }
+
+  /// A string that is somewhere else.
+  mutating func put(copyOf bytes: UnsafeBufferPointer<UInt8>, _ row: Int) {
+    let rest = rest.takeUnretainedValue()
+    let arena = rest.arena ?? Arena()
+    rest.arena = arena
+    put(arena.copy(bytes), row)
   }
 
   // MARK: Errors

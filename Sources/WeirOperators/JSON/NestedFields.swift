@@ -66,7 +66,7 @@ final class NestedFields {
   /// - Precondition: no field is below another.
   init(_ fields: [Field]) {
     let root = Draft()
-    for (number, field) in fields.enumerated() {
+    for (number, field) in fields.enumerated() where field.encoding != .rescued {
       var place = root
       for step in field.steps {
         place.fields.append(number)
@@ -166,25 +166,66 @@ final class NestedFields {
 
 /// Fields within members of the record, in the same pass over its bytes.
 extension RecordDecoder {
-  /// Reads a value that is not a field itself.
-  func below(_ target: Int, _ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
-    guard target < -1 else { return try scanner.skipValue() }
+  /// What a value is that is not a field itself.
+  private enum Outcome {
+    /// Its members or elements are read.
+    case object, list
+    /// Nothing in it is.
+    case skipped
+  }
+
+  /// Reads a value that is not a field itself, and keeps what no field reads if the plan says so.
+  /// - Parameter start: of its name; nil: it is an element of a list.
+  func other(_ target: Int, _ scanner: inout JSONScanner, _ row: Int, from start: UnsafePointer<UInt8>?) throws(DecodeError) {
+    guard let rescue else {
+      _ = try below(target, &scanner, row)
+      return
+    }
+    let isNull = scanner.at.pointee == 0x6E
+    guard let start else {
+      if try below(target, &scanner, row) == .skipped, !isNull { rescue.note() }
+      return
+    }
+    guard target < -1 else {
+      try scanner.skipValue()
+      return rescue.add(start, scanner.at)
+    }
+    let mark = rescue.open(start, scanner.at)
+    switch try below(target, &scanner, row) {
+    case .object: rescue.close(mark)
+    case .list where rescue.isEmpty(since: mark), .skipped where isNull: rescue.remove(from: mark)
+    case .list, .skipped:
+      rescue.remove(from: mark)
+      rescue.add(start, scanner.at)
+    }
+  }
+
+  private func below(_ target: Int, _ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) -> Outcome {
+    guard target < -1 else {
+      try scanner.skipValue()
+      return .skipped
+    }
     let number = NestedFields.node(ofTarget: target)
     let node = nested.nodes.baseAddress! + number
     // Of a repeated member the last one counts, with all that is below it.
     for i in 0..<node.pointee.fields.count { sinks[node.pointee.fields[i]].clear(row) }
     if scanner.at.pointee == 0x7B, !node.pointee.names.isEmpty {
       try members(of: number, &scanner, row)
-    } else if scanner.at.pointee == 0x5B, !node.pointee.elements.isEmpty {
-      try elements(of: node.pointee.elements, &scanner, row)
-    } else {
-      try scanner.skipValue()
+      return .object
     }
+    if scanner.at.pointee == 0x5B, !node.pointee.elements.isEmpty {
+      try elements(of: node.pointee.elements, &scanner, row)
+      return .list
+    }
+    try scanner.skipValue()
+    return .skipped
   }
 
-  private func value(_ target: Int, _ scanner: inout JSONScanner, _ row: Int) throws(DecodeError) {
+  private func value(
+    _ target: Int, _ scanner: inout JSONScanner, _ row: Int, from start: UnsafePointer<UInt8>? = nil
+  ) throws(DecodeError) {
     guard scanner.at < scanner.end else { throw scanner.fail("a value is missing") }
-    if target >= 0 { try sinks[target].read(&scanner, row) } else { try below(target, &scanner, row) }
+    if target >= 0 { try sinks[target].read(&scanner, row) } else { try other(target, &scanner, row, from: start) }
     scanner.space()
     guard scanner.at < scanner.end else { throw scanner.fail("the record is cut off") }
   }
@@ -199,12 +240,13 @@ extension RecordDecoder {
     nested.nodes[node].guess = 0
     while true {
       guard scanner.at < scanner.end, scanner.at.pointee == 0x22 else { throw scanner.fail("a member name expected") }
+      let start = scanner.at
       let target = try memberTarget(node, &scanner)
       scanner.space()
       guard scanner.at < scanner.end, scanner.at.pointee == 0x3A else { throw scanner.fail("':' expected") }
       scanner.at += 1
       scanner.space()
-      try value(target, &scanner, row)
+      try value(target, &scanner, row, from: start)
       if scanner.at.pointee == 0x7D {
         scanner.at += 1
         return

@@ -17,6 +17,8 @@ package final class RecordDecoder: BlockDecoder {
   /// Targets of the record's members, see ``NestedFields``.
   private var byName: [[UInt8]: Int] = [:]
   let nested: NestedFields
+  /// Collects what no field reads; nil: it is not kept.
+  let rescue: RescuedMembers?
 
   /// The keys of the record before, in order: raw bytes from the opening quote to the colon, and the field, a node below which
   /// there are fields, or -1.
@@ -39,6 +41,7 @@ package final class RecordDecoder: BlockDecoder {
     sinks = .allocate(capacity: fields.count)
     for (i, field) in fields.enumerated() { (sinks + i).initialize(to: FieldSink(field, isRead: read?[i] ?? true)) }
     nested = NestedFields(fields)
+    rescue = fields.indices.first { fields[$0].encoding == .rescued && read?[$0] != false }.map { RescuedMembers(field: $0) }
     for (name, target) in nested.members { byName[name] = target }
   }
 
@@ -88,6 +91,7 @@ package final class RecordDecoder: BlockDecoder {
 
   private func record(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ row: Int) throws(DecodeError) {
     var scanner = JSONScanner(at: start, end: end)
+    rescue?.begin()
     scanner.space()
     if scanner.at < end, scanner.at.pointee != 0x7B {
       // RFC 8259, section 8.1: a reader may ignore a byte order mark.
@@ -105,6 +109,7 @@ package final class RecordDecoder: BlockDecoder {
     }
     scanner.space()
     guard scanner.at == end else { throw scanner.fail("unexpected text after the record") }
+    if let rescue { rescue.finish(into: &sinks[rescue.field], row) }
     for i in fields.indices where sinks[i].required && !sinks[i].isValid(row) {
       throw DecodeError(reason: "required field \(fields[i].title) is missing or null", at: end)
     }
@@ -141,6 +146,7 @@ package final class RecordDecoder: BlockDecoder {
     let end = scanner.end
     var place = 0
     while true {
+      let start = scanner.at
       let field = try key(&scanner, place)
       place += 1
       scanner.space()
@@ -149,8 +155,9 @@ package final class RecordDecoder: BlockDecoder {
         try sinks[field].read(&scanner, row)
       } else if field == -1 {
         try scanner.skipValue()
+        if let rescue { rescue.add(start, scanner.at) }
       } else {
-        try below(field, &scanner, row)
+        try other(field, &scanner, row, from: start)
       }
       scanner.space()
       guard scanner.at < end else { throw scanner.fail("the record is cut off") }

@@ -193,7 +193,7 @@ struct ProtobufCompiler {
   }
 
   private func conversion(_ member: ProtobufSchema.Member, _ type: ColumnType, _ encoding: FieldEncoding) -> Conversion? {
-    guard encoding != .json else { return nil }
+    guard encoding != .json, encoding != .rescued else { return nil }
     switch (type, member.kind) {
     case (.bool, .bool): return .boolean
     case (.double, .double), (.double, .float): return .real
@@ -210,7 +210,7 @@ struct ProtobufCompiler {
       case .milliseconds: return .timestamp(1000)
       case .microseconds: return .timestamp(1)
       case .nanoseconds: return .timestamp(-1000)
-      case .natural, .json: return nil
+      case .natural, .json, .rescued: return nil
       }
     default: return nil
     }

@@ -134,7 +134,7 @@ enum JSONSchemaCheck {
     if !types.isEmpty, !types.contains("object") {
       throw SchemaError("a record is \(SchemaError.shown(types.joined(separator: " or "))) there, not an object")
     }
-    for field in fields {
+    for field in fields where field.encoding != .rescued {
       guard let property = try property(of: field, in: schema) else { continue }
       let there = self.types(property).filter { $0 != "null" }
       guard field.encoding != .json else { continue }

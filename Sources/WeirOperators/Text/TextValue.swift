@@ -91,7 +91,7 @@ final class TextValue {
   private func timestamp(_ text: StringRef) throws(DecodeError) -> Int64 {
     let unit: Int64? =
       switch encoding {
-      case .natural, .json: nil
+      case .natural, .json, .rescued: nil
       case .seconds: 1_000_000
       case .milliseconds: 1000
       case .microseconds, .nanoseconds: 1

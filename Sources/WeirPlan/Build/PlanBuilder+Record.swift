@@ -219,6 +219,18 @@ extension PlanBuilder {
   }
 
   /// After the format and the framing.
+  /// After the fields of all records, and before those of kinds: what no field reads is kept as ``Field/rescued``.
+  package func rescue(at span: SourceSpan? = nil) {
+    let format = plan.record.recordFormat
+    guard format.holdsJSON else {
+      return diagnostics.report(
+        "record.unknown_fields: rescue is of records that are JSON, and these are of format \(type(of: format).name): name all columns in record.fields",
+        "bad_value", at: span)
+    }
+    spans["record.unknown_fields"] = span
+    set { $0.record.fields.append(.rescued) }
+  }
+
   package func envelope(_ envelope: RecordSpec.Envelope?, at span: SourceSpan? = nil) {
     let format = plan.record.recordFormat
     guard format.holdsJSON, !format.carriesSchemaIDs else {

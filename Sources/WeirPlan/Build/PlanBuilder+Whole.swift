@@ -6,6 +6,7 @@ import WeirS3Settings
 extension PlanBuilder {
   func checkWhole(at span: SourceSpan?) {
     checkSource()
+    checkRescued()
     narrowFormat()
     checkPaths()
     checkSilverNames()
@@ -63,6 +64,16 @@ extension PlanBuilder {
     diagnostics.report(
       "silver.\(same.name): silver itself is a table of the name \(stream), that of the stream: give the kind or table another name",
       "duplicate_name", at: spans["silver.\(same.name)"])
+  }
+
+  /// What is kept has a place.
+  private func checkRescued() {
+    guard let field = plan.record.rescued, let input = plan.inputs.firstIndex(where: { $0.origin == .field(field) }),
+      !plan.silverExpressions.contains(where: { $0.inputColumns.contains(input) })
+    else { return }
+    diagnostics.report(
+      "record.unknown_fields: rescue: no silver table has the column _rescued: add unknown: _rescued to columns, or leave rescue out",
+      "unused_column", at: spans["record.unknown_fields"], severity: .warning)
   }
 
   private func checkSource() {

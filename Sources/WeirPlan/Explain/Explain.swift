@@ -63,6 +63,7 @@ package enum Explain {
     switch field.encoding {
     case .natural: break
     case .json: notes.append("any JSON value as its text")
+    case .rescued: notes.append("what no other field reads, as a JSON object")
     default: notes.append("from \(field.encoding.rawValue) since 1970")
     }
     if let path = field.path { notes.append("at \(FieldPath.text(path))") }
