@@ -57,7 +57,11 @@ package enum DoctorCommand {
   /// A store that did not do the first thing has one line: what its settings are matters later.
   private static func checkLake(_ wiring: Wiring, _ places: Places, _ report: DoctorReport) async throws {
     let place = wiring.lake.place
-    let found = await StoreCheck(wiring.lake, random: wiring.random).run { report.add(place, $0) }
+    let check = StoreCheck(wiring.lake, random: wiring.random)
+    let traces = places.lakeDirectory.map { LakeTraces($0, check.ownDirectory) }
+    defer { traces?.remove() }
+    if traces?.isNew == true { report.add(place, StoreCheck.Finding(what: "the directory is not there yet: the first run creates it")) }
+    let found = await check.run { report.add(place, $0) }
     if found.count == 1 { return }
     for finding in try await wiring.examineLake(places) { report.add(place, finding) }
   }
@@ -75,6 +79,9 @@ package enum DoctorCommand {
 
   /// One that no run has made yet is no problem. What is in a table with a problem is not read.
   private static func stateTable(_ place: String, _ thread: BlockingThreads, _ report: DoctorReport) async throws {
+    do throws(WeirError) { try PlaceCheck.check(state: place) } catch {
+      return report.add(place, StoreCheck.Finding(what: "no lake's table or ledger contains it", problem: error.words))
+    }
     let settings = try await AdapterRegistry.standard.examineStateTable(at: place, thread: thread)
     for finding in settings { report.add(place, finding) }
     if settings.contains(where: { $0.problem != nil }) { return }

@@ -160,6 +160,9 @@ package enum LedgerCommands {
     let compiled = CompiledPlan(pipeline.plan, lookups: pipeline.lookups)
     let reports = try await TableRestore.run(compiled, environment: wiring.environment(), isDry: isDry)
     func texts(_ all: [String]) -> JSONValue { .array(all.map { .string($0) }) }
+    let layout = LedgerLayout(pipeline: pipeline.plan.pipeline)
+    let head = try await Ledger.open(
+      layout, store: wiring.lake, clock: wiring.clock, random: wiring.random, allowsHoles: true)?.fold.number
     for report in reports {
       if json {
         console.data(
@@ -170,8 +173,10 @@ package enum LedgerCommands {
         continue
       }
       let from = report.from.map { "entry \($0)" } ?? "no log"
+      // The table is taken back, and then follows the ledger as a worker's does.
+      let after = head.flatMap { $0 == report.to ? nil : "; \(isDry ? "the restore then brings it" : "then brought") to entry \($0)" } ?? ""
       console.data(
-        "\(report.table): from \(from) to entry \(report.to), \(report.removed.count) files removed, \(report.added.count) added")
+        "\(report.table): from \(from) to entry \(report.to), \(report.removed.count) files removed, \(report.added.count) added\(after)")
       for path in report.removed { console.data("  - \(path)") }
       for path in report.added { console.data("  + \(path)") }
     }

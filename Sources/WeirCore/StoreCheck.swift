@@ -20,8 +20,9 @@ public struct StoreCheck: Sendable {
   /// The directory in the lake in which it works. Its names begin with `_`, so no reader of tables looks at it.
   public static let directory = "_weir_check"
 
+  /// The directory of this check, in ``directory``. A store with directories keeps it, empty.
+  public let ownDirectory: String
   private let store: any ObjectStore
-  private let random: any RandomSource
   private let rounds: Int
   private let uploadBytes: Int
   private static let writers = 4
@@ -30,7 +31,8 @@ public struct StoreCheck: Sendable {
   ///   - rounds: races.
   ///   - uploadBytes: size of an upload; large enough that it is sent in parts.
   public init(_ store: any ObjectStore, random: any RandomSource, rounds: Int = 4, uploadBytes: Int = 9 << 20) {
-    (self.store, self.random, self.rounds, self.uploadBytes) = (store, random, rounds, uploadBytes)
+    (self.store, self.rounds, self.uploadBytes) = (store, rounds, uploadBytes)
+    ownDirectory = "\(StoreCheck.directory)/\(Hash128(low: random.next(), high: random.next()).hex)"
   }
 
   /// - Parameter report: gets each line of the report when it is known.
@@ -38,7 +40,7 @@ public struct StoreCheck: Sendable {
   ///   write, has one line: the other checks would say the same.
   @discardableResult
   public func run(_ report: (Finding) -> Void = { _ in }) async -> [Finding] {
-    let directory = "\(StoreCheck.directory)/\(Hash128(low: random.next(), high: random.next()).hex)"
+    let directory = ownDirectory
     var paths: [String] = []
     var findings: [Finding] = []
     /// - Returns: false: the store did not do what it was asked to.

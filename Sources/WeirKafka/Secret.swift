@@ -69,9 +69,13 @@ package struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugS
   var provider: SecretProvider? { if case .provided(let provider) = source { provider } else { nil } }
 
   private static func text(ofFile path: String) throws(KafkaError) -> String {
-    guard let file = fopen(path, "r") else {
-      let reason = String(cString: strerror(errno))
-      throw .settings("the file \(path), which holds a secret, cannot be read: \(reason)", advice: "Check its path and permissions.")
+    let descriptor: Int32
+    do throws(LocalFile.Refusal) { descriptor = try LocalFile.open(path) } catch {
+      throw .settings("the file \(path), which holds a secret, cannot be read: \(error.text)", advice: "Check its path and permissions.")
+    }
+    guard let file = fdopen(descriptor, "r") else {
+      close(descriptor)
+      throw .settings("the file \(path), which holds a secret, cannot be read", advice: "Check its path and permissions.")
     }
     defer { fclose(file) }
     var bytes: [UInt8] = []

@@ -14,10 +14,12 @@ final class PageFile {
   /// - Returns: nil if there is no file, or an empty one.
   init?(store: String) throws(WeirError) {
     path = store
-    descriptor = open(store + "/data.mdb", O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      if errno == ENOENT { return nil }
-      throw LMDBEnvironment.error("read", store, errno)
+    do throws(LocalFile.Refusal) { descriptor = try LocalFile.open(store + "/data.mdb") } catch {
+      switch error {
+      case .system(ENOENT): return nil
+      case .system(let number): throw LMDBEnvironment.error("read", store, number)
+      case .kind: throw PageFile.damaged(store, "data.mdb cannot be opened: \(error.text)")
+      }
     }
     do throws(WeirError) {
       var info = stat()

@@ -77,8 +77,7 @@ package final class StateReplacement: Sendable {
 
   /// For readers, which do not finish a replacement themselves: the process that decided it does so at once, and holds the lock until then.
   private static func waitForFinish(_ store: String) throws(WeirError) {
-    let descriptor = open(store + lock, O_RDONLY | O_CLOEXEC)
-    if descriptor >= 0 {
+    if let descriptor = try? LocalFile.open(store + lock) {
       defer { Glibc.close(descriptor) }
       try FileLock.take(descriptor, LOCK_SH, of: store + lock)
     }
@@ -91,7 +90,7 @@ package final class StateReplacement: Sendable {
   private static func locked<T>(
     _ store: String, _ kind: Int32, create: Bool, _ body: () throws(WeirError) -> T
   ) throws(WeirError) -> T {
-    let descriptor = open(store + swap, create ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0o666)
+    let descriptor = create ? open(store + swap, O_RDWR | O_CREAT | O_CLOEXEC, 0o666) : (try? LocalFile.open(store + swap)) ?? -1
     // Without such a file nothing was ever replaced here; a reader does not make one.
     guard descriptor >= 0 else {
       if !create { return try body() }

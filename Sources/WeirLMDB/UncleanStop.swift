@@ -56,17 +56,16 @@ final class UncleanStop {
 
   /// For readers: the store holds what a machine that stopped left behind.
   static func isSuspect(store: String) -> Bool {
-    let descriptor = open(store + "/" + fileName, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0, let boot = try? bootID() else { return false }
+    guard let descriptor = try? LocalFile.open(store + "/" + fileName) else { return false }
     defer { Glibc.close(descriptor) }
+    guard let boot = try? bootID() else { return false }
     let text = text(of: descriptor)
     return !text.isEmpty && text != boot
   }
 
   /// Whether a worker has the store open for writing.
   static func isOpen(store: String) -> Bool {
-    let descriptor = open(store + "/" + fileName, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return false }
+    guard let descriptor = try? LocalFile.open(store + "/" + fileName) else { return false }
     defer { Glibc.close(descriptor) }
     return flock(descriptor, LOCK_EX | LOCK_NB) != 0
   }

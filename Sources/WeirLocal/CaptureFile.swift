@@ -77,6 +77,10 @@ final class CaptureFile: CaptureFileBytes {
   }
 
   private static func unreadable(_ path: String, _ number: Int32) -> WeirError {
+    if number == ENOENT, let target = LocalFile.danglingTarget(path) {
+      return WeirError(
+        .config, "the capture \(path) is a symbolic link to \(target), which is not there", advice: "Correct the link, or name the file.")
+    }
     let advice: Wording =
       switch number {
       case ENOENT, ENOTDIR: "Check the path: \(.captureFiles)."

@@ -149,13 +149,29 @@ enum FileSystem {
     }
   }
 
+  /// Opens a regular file for reading (``LocalFile``).
+  static func openFile(_ path: String, _ what: String = "open") throws(WeirError) -> Int32 {
+    do throws(LocalFile.Refusal) { return try LocalFile.open(path) } catch { throw refused(what, path, error) }
+  }
+
+  /// The same; nil if it is not there.
+  private static func openIfThere(_ path: String) throws(WeirError) -> Int32? {
+    do throws(LocalFile.Refusal) { return try LocalFile.open(path) } catch {
+      if error == .system(ENOENT) || error == .system(ENOTDIR) { return nil }
+      throw refused("open", path, error)
+    }
+  }
+
+  private static func refused(_ what: String, _ path: String, _ refusal: LocalFile.Refusal) -> WeirError {
+    if case .system(let number) = refusal { return error(what, path, number) }
+    return WeirError(
+      .storageRefused, "cannot \(what) \(path): \(refusal.text)",
+      advice: "A file belongs there: remove what is there, or restore the file from a copy.")
+  }
+
   /// The file's bytes from `offset`, at most `count`; nil if it is not there.
   static func read(_ path: String, offset: Int64 = 0, count: Int? = nil) throws(WeirError) -> [UInt8]? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      if errno == ENOENT || errno == ENOTDIR { return nil }
-      throw error("open", path)
-    }
+    guard let descriptor = try openIfThere(path) else { return nil }
     defer { close(descriptor) }
     var info = stat()
     guard fstat(descriptor, &info) == 0 else { throw error("get the status of", path) }

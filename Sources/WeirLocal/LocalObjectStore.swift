@@ -178,8 +178,7 @@ package final class LocalObjectStore: ObjectStore {
   package func sync(_ path: String) async throws {
     let path = try full(path)
     try await threads.run {
-      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-      guard descriptor >= 0 else { throw FileSystem.error("open", path) }
+      let descriptor = try FileSystem.openFile(path)
       FileSystem.sync(descriptor, path)
       close(descriptor)
       try FileSystem.syncDirectory(FileSystem.parent(path))

@@ -171,8 +171,18 @@ extension Ledger {
 
   /// An entry is deleted only when the pointer has reached it: else the ledger is not where it was.
   private func missing(_ number: Int64) async throws -> WeirError {
-    guard try await reader.pointer() < number else { return collected(number) }
+    guard try await reader.pointer() < number else { return try await gone(number) }
     return .replacedLedger(reader.layout, in: reader.store, "its entry \(number) is missing")
+  }
+
+  /// Of an entry that the snapshot covers. Workers mark how far they collect before they delete.
+  private func gone(_ number: Int64) async throws -> WeirError {
+    guard try await collectedThrough() >= number else {
+      return WeirError(
+        .ledgerCollected, "entry \(number) of the ledger is missing, and no worker collected it: \(layout.entry(number))",
+        advice: "Restore the file from a copy of the lake. Without one, rebuild from bronze what depends on the missing entries.")
+    }
+    return collected(number)
   }
 
   private func collected(_ number: Int64) -> WeirError {

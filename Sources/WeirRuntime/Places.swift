@@ -1,3 +1,4 @@
+import Glibc
 import WeirConfiguration
 import WeirCore
 import WeirPlan
@@ -34,6 +35,9 @@ package struct Places: Sendable {
 }
 
 extension Places {
+  /// On this machine; nil: the lake is in a service.
+  package var lakeDirectory: String? { S3Location.accepts(lake) ? nil : lake }
+
   /// The settings of the store of another lake: those of the plan's, if it is in such a store.
   package func lakeSettings(of other: String) -> [String: String] { S3Location.accepts(other) ? lakeSettings : [:] }
 
@@ -49,10 +53,16 @@ extension Places {
       check.lakes.formUnion(found.lakes)
     }
     if let problem = check.problem() { throw problem }
+    try Places.checkDirectories(check)
   }
 
   /// The problem that is known without a request to a service; nil: none.
-  package func problemHere() throws(WeirError) -> WeirError? { try here().problem() }
+  package func problemHere() throws(WeirError) -> WeirError? {
+    let check = try here()
+    if let problem = check.problem() { return problem }
+    try Places.checkDirectories(check)
+    return nil
+  }
 
   private func here() throws(WeirError) -> PlaceCheck {
     var check = PlaceCheck()
@@ -67,6 +77,37 @@ extension Places {
   }
 }
 
+extension Places {
+  /// Of the longest path that Weir makes in a place, counted from it.
+  private static let innerBytesMax = 512
+
+  private static func checkDirectories(_ check: PlaceCheck) throws(WeirError) {
+    if let lake = check.lake, lake.path.isFileSystem { try checkDirectory("the lake", lake) }
+    if let state = check.state { try checkDirectory("the state table", state) }
+  }
+
+  /// A directory that could not be made when something is first written there.
+  private static func checkDirectory(_ what: String, _ place: PlaceCheck.Named) throws(WeirError) {
+    let (text, path) = (place.text, place.path)
+    if let target = LocalFile.danglingTarget(text) {
+      throw WeirError(
+        .config, "\(what) \(text) is a symbolic link to \(target), which is not there",
+        advice: "Create that directory, or correct the link.")
+    }
+    if let step = path.steps.first(where: { $0.utf8.count > Int(NAME_MAX) }) {
+      throw WeirError(
+        .config, "\(what) \(text) is too long: a name in it has \(step.utf8.count) bytes, and the most is \(NAME_MAX)",
+        advice: "Choose a shorter path.")
+    }
+    let bytesMax = Int(PATH_MAX) - 1 - innerBytesMax
+    guard path.text.utf8.count <= bytesMax else {
+      throw WeirError(
+        .config, "\(what) \(text) is too long: its path has \(path.text.utf8.count) bytes, and the most is \(bytesMax)",
+        advice: "Choose a shorter path.")
+    }
+  }
+}
+
 extension PlaceCheck {
   /// Looks for tables and lakes in the directories above a place of this machine.
   mutating func look(above path: PlacePath) {
@@ -76,6 +117,17 @@ extension PlaceCheck {
       guard isThere else { continue }
       if look.isLake { lakes.insert(look.path) } else { tables.insert(look.path) }
     }
+  }
+
+  /// - Parameter place: of a state table. One in a service is in no lake.
+  /// - Throws: `config` where it must not be used.
+  package static func check(state place: String) throws(WeirError) {
+    guard let directory = AdapterRegistry.standard.directory(ofStateTable: place) else { return }
+    var check = PlaceCheck()
+    let path = RealPath.of(directory)
+    check.state = .init(directory, path)
+    check.look(above: path)
+    if let problem = check.problem() { throw problem }
   }
 
   /// - Parameter directory: that `weir capture` writes.

@@ -214,9 +214,52 @@ def strays(suite):
     suite.claim(strays.__doc__, faults)
 
 
+def kinds(suite):
+    """What has a file's name and is no regular file is an error that names it; a pipeline from a pipe is read; doctor leaves nothing in a lake"""
+    places = Places(suite, "kinds")
+    path, faults = places.path, places.replay().fault()
+    ledger, log = path("lake", "_weir", "places", "ledger"), path("lake", "bronze", "rec", "_delta_log")
+    entry, commit = os.path.join(ledger, sorted(os.listdir(ledger))[-1]), os.path.join(log, "0" * 19 + "1.json")
+    for file in (entry, commit):
+        kept = file + ".kept"
+        os.rename(file, kept)
+        for word, make in (("named pipe", os.mkfifo), ("directory", os.mkdir)):
+            make(file)
+            for command in (["ledger", "verify", places.pipeline], ["ledger", "show", places.pipeline], None):
+                # The tables are not shown, and a worker needs no entry that the ledger's snapshot covers.
+                if (file == commit and command and command[1] == "show") or (file == entry and not command):
+                    continue
+                run = places.weir(*command) if command else places.replay()
+                said = run.out + run.err
+                if run.code == 0 or (word == "named pipe" and not (word in said and os.path.basename(file) in said)):
+                    faults.append(f"{word} {file} with {command or 'replay'}: {run.code} {run.out[-300:]} {run.talk[:300]}")
+            os.rmdir(file) if word == "directory" else os.remove(file)
+        os.rename(kept, file)
+    os.mkfifo(path("fifo.yaml"))
+    run = places.weir("check", path("fifo.yaml"))
+    faults += [] if run.code == 2 and "named pipe" in run.err else [f"a FIFO as the pipeline: {run.code} {run.talk}"]
+    run = common.Result(["bash", "-c", f"{suite.weir} check <(cat {places.pipeline}) && cat {places.pipeline} | {suite.weir} check /dev/stdin"])
+    faults += [] if run.code == 0 else [f"a pipeline from a pipe: {run.code} {run.talk}"]
+    os.symlink(path("nothing"), path("dangling"))
+    for given, words in (({"store": "/"}, "root of the file system"), ({"lake": path("dangling")}, "symbolic link"), ({"store": path("dangling")}, "symbolic link"),
+                         ({"lake": path("n" * 256)}, "256 bytes"), ({"lake": path(*["n" * 200] * 19)}, "too long")):
+        run = places.replay(**given)
+        faults += [] if run.code == 2 and words in run.err else [f"{words}: {run.code} {run.talk[:300]}"]
+    run = places.weir("capture", "--brokers", "127.0.0.1:1", "--topic", "t", "--out", "/")
+    faults += [] if run.code == 2 and "root of the file system" in run.err else [f"capture into the root: {run.code} {run.talk}"]
+    before = sorted(os.walk(places.top))
+    for lake, words in ((path("lake"), "ok"), (path("a", "b"), "not there yet")):
+        run = places.weir("doctor", "--lake", lake)
+        faults += [] if run.code == 0 and words in run.out else [f"doctor of {lake}: {run.code} {run.out} {run.talk}"]
+    faults += [] if sorted(os.walk(places.top)) == before else ["doctor left directories"]
+    run = places.weir("doctor", "--store", path("lake", "bronze", "state"))
+    faults += [] if run.code == 1 and "of the lake" in run.out else [f"doctor of a state table in a table: {run.code} {run.out} {run.talk}"]
+    suite.claim(kinds.__doc__, faults)
+
+
 def main():
     suite = common.Suite("places_are_checked", 300, __doc__)
-    suite.run(local, remote, partitions, strays)
+    suite.run(local, remote, partitions, strays, kinds)
 
 
 if __name__ == "__main__":

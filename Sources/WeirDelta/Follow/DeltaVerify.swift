@@ -45,7 +45,7 @@ struct DeltaVerify {
       guard let truth = try await ledger.proof(of: txn) else { return .ahead(txn) }
       return truth.agrees(with: proof, number: txn) ? nil : .beside(txn)
     } catch let error as WeirError where error.code == .ledgerCollected && txn < fold.number {
-      throw WeirError(.tableAhead, "\(name): at entry \(txn), and the entries after it were collected")
+      throw WeirError(.tableAhead, "\(name): at entry \(txn), and the entries after it were collected or are lost")
     }
   }
 

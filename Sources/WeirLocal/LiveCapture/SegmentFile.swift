@@ -12,8 +12,7 @@ final class SegmentFile: @unchecked Sendable {
 
   init(_ path: String) throws(WeirError) {
     self.path = path
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw FileSystem.error("open the capture's segment", path) }
+    let descriptor = try FileSystem.openFile(path, "open the capture's segment")
     do throws(WeirError) {
       let start = try SegmentFile.read(descriptor, 0, 16, path)
       guard start.count == 16, Array(start[0..<8]) == LiveCaptureFormat.magic else {

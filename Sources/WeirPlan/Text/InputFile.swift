@@ -1,4 +1,5 @@
 import Foundation
+import WeirCore
 import WeirLocal
 import WeirS3Settings
 
@@ -39,17 +40,11 @@ package enum InputFile {
   }
 
   package static func bytes(of path: String, bytesMax: Int) throws(Refusal) -> [UInt8] {
-    // Without waiting for the writer of a FIFO.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-    guard descriptor >= 0 else { throw Refusal.unreadable(String(cString: strerror(errno))) }
+    let descriptor: Int32
+    do throws(LocalFile.Refusal) { descriptor = try LocalFile.open(path) } catch { throw Refusal.unreadable(error.text) }
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw Refusal.unreadable(String(cString: strerror(errno))) }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: throw Refusal.unreadable("it is a directory")
-    default: throw Refusal.unreadable("it is not a regular file")
-    }
     guard !FileSystemKind.isKernels(descriptor) else { throw Refusal.unreadable("it is a file of the kernel, not of a disk") }
     guard status.st_size <= bytesMax else { throw .tooLarge }
     var bytes = [UInt8](repeating: 0, count: Int(status.st_size) + 1)

@@ -1,4 +1,5 @@
 import Foundation
+import WeirCore
 import WeirS3Settings
 
 /// Paths in a pipeline file are relative to it.
@@ -38,31 +39,47 @@ package enum Paths {
     case unreadable
   }
 
-  /// A file of at most `bytesMax` bytes. One that says that it is larger is not read.
+  /// A file of at most `bytesMax` bytes, or a pipe of the shell. A file that says that it is larger is not read.
   package static func contents(of path: String, bytesMax: Int) -> Contents {
-    guard let handle = FileHandle(forReadingAtPath: path), !isDirectory(path) else { return .unreadable }
-    defer { try? handle.close() }
-    let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? nil
-    if let size, size > bytesMax { return .tooLarge(size) }
+    guard let descriptor = reading(path) else { return .unreadable }
+    defer { close(descriptor) }
+    var info = stat()
+    if fstat(descriptor, &info) == 0, info.st_size > bytesMax { return .tooLarge(Int(info.st_size)) }
     var data = Data()
-    do {
-      // A pipe gives its bytes piece by piece.
-      while data.count <= bytesMax, let more = try handle.read(upToCount: bytesMax + 1 - data.count), !more.isEmpty { data += more }
-    } catch { return .unreadable }
+    var chunk = [UInt8](repeating: 0, count: 64 << 10)
+    // A pipe gives its bytes piece by piece.
+    while data.count <= bytesMax {
+      let count = read(descriptor, &chunk, min(chunk.count, bytesMax + 1 - data.count))
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { return .unreadable }
+      if count == 0 { break }
+      data += chunk[..<count]
+    }
     return data.count > bytesMax ? .tooLarge(data.count) : .bytes(data)
   }
 
-  private static func isDirectory(_ path: String) -> Bool {
-    var isDirectory: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
+  /// nil: it cannot be opened, or is not to be read.
+  private static func reading(_ path: String) -> Int32? {
+    if isShellPipe(path) {
+      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      return descriptor >= 0 ? descriptor : nil
+    }
+    return try? LocalFile.open(path)
+  }
+
+  /// What a shell makes of `<(command)`, and standard input: named on purpose, and its writer is there. A FIFO elsewhere would block.
+  private static func isShellPipe(_ path: String) -> Bool {
+    guard path == "/dev/stdin" || path.hasPrefix("/dev/fd/") || path.hasPrefix("/proc/self/fd/") else { return false }
+    return LocalFile.kind(of: path) != "a directory"
   }
 
   /// Of a file that could not be read.
   package static func whyUnreadable(_ path: String) -> String {
-    if isDirectory(path) { return "it is a directory" }
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return String(cString: strerror(errno)) }
-    close(descriptor)
-    return "it cannot be read as a file"
+    if let target = LocalFile.danglingTarget(path) { return "it is a symbolic link to \(target), which is not there" }
+    if LocalFile.kind(of: path) == "a directory" { return "it is a directory" }
+    do throws(LocalFile.Refusal) {
+      close(try LocalFile.open(path))
+      return "it cannot be read as a file"
+    } catch { return error.text }
   }
 }

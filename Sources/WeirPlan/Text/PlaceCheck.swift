@@ -138,6 +138,9 @@ package struct PlaceCheck: Sendable {
   }
 
   private func inside(_ what: String, _ place: Named, advice: Wording) -> WeirError? {
+    if place.path.isFileSystem, place.path.steps.isEmpty {
+      return WeirError(.config, "\(what) \(place.text) is the root of the file system", advice: advice)
+    }
     if let step = reserved(place.path) {
       let isLog = step.steps.last == PlaceCheck.log
       return WeirError(
