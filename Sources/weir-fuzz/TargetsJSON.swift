@@ -71,7 +71,7 @@ extension FuzzTarget {
     Field(name: "inner", type: .int64, path: [.name("o"), .name("k"), .index(2), .name("z")]),
     Field(name: "first", type: .string, path: [.name("list"), .index(0)]),
     Field(name: "tags", type: .list(element: .list(element: .int64))), Field(name: "attrs", type: .map(value: .string)),
-    Field(name: "who", type: .structure(members: [StructMember("a", .bool), StructMember("b", .map(value: .timestamp))])),
+    Field(name: "who", type: .structure(members: [StructMember("a", .bool), StructMember("b", .map(value: .timestamp))])), .rescued,
   ]
   static let lines = """
     {"id":"e1","n":5,"x":1.5,"flag":true,"amount":12.34,"wide":1e-10,"t":"2024-02-29T12:00:00.123456Z","ms":1700000000000,"s":1700000000,"list":["a"]}
@@ -103,6 +103,9 @@ extension FuzzTarget {
       }
       if block.valid[row] {
         expect(line.isEmpty || isJSON(line), "row \(row) was accepted, and is not JSON")
+        if case .string(let rest) = block.columns[fields.count - 1].literal(row) {
+          expect(rest.hasPrefix("{\"") && isJSON(Array(rest.utf8)), "row \(row): what no field reads is no object: \(rest)")
+        }
       } else {
         expect(rejections.popFirst().map { $0.row == row && $0.rejection == alone.rejections[0].rejection } == true, "row \(row)'s reason")
       }
