@@ -104,7 +104,7 @@ extension FuzzTarget {
       if block.valid[row] {
         expect(line.isEmpty || isJSON(line), "row \(row) was accepted, and is not JSON")
         if case .string(let rest) = block.columns[fields.count - 1].literal(row) {
-          expect(rest.hasPrefix("{\"") && isJSON(Array(rest.utf8)), "row \(row): what no field reads is no object: \(rest)")
+          expect(rest.hasPrefix("{\"") && isJSON(Array(rest.utf8)), "row \(row): what no field reads is not an object: \(rest)")
         }
       } else {
         expect(rejections.popFirst().map { $0.row == row && $0.rejection == alone.rejections[0].rejection } == true, "row \(row)'s reason")
