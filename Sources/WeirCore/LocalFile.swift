@@ -2,7 +2,7 @@ import Glibc
 
 /// The one door to files of this machine that Weir reads by their place: regular files only.
 ///
-/// The directories that it lists are open to other programs. A FIFO that has a file's name blocks whoever opens it until a writer comes; a
+/// The directories that it lists are open to other programs. If a FIFO has a file's name, opening it waits until there is a writer; a
 /// device may never end.
 public enum LocalFile {
   /// Why a file was not opened.
